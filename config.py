@@ -4,8 +4,6 @@ Only `worker.py`, `cli.py` and `api/app.py` construct `Settings`; other code get
 """
 
 import re
-from enum import StrEnum
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -22,10 +20,12 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from adapters.email.settings import MailSettings
 from adapters.llm.providers.settings import LLMSettings
 from agents.tools.page_settings import FetchPageSettings
 from agents.tools.settings import ToolSettings
 from domain.base import IgnoringEmpty
+from domain.loopback import is_loopback
 
 _STRIPE_ITSELF = "https://api.stripe.com"
 _SANDBOX_SECRET = "whsec_sandbox"  # noqa: S105 - a public value
@@ -42,14 +42,6 @@ def _check_address(given: str) -> str:
     if not re.fullmatch(r"[^\s/]+:\d+", given):
         raise ValueError("must be host:port")
     return given
-
-
-class MailSecurity(StrEnum):
-    """How the connection to the mail server is encrypted."""
-
-    NONE = "none"
-    STARTTLS = "starttls"
-    IMPLICIT = "implicit"
 
 
 class TemporalSettings(BaseModel):
@@ -93,38 +85,6 @@ class StripeSettings(BaseModel):
         key = self.api_key.get_secret_value()
         if key.startswith(("sk_live_", "rk_live_")) and not self.is_live:
             raise ValueError("a live Stripe key needs STRIPE__IS_LIVE=true")
-        return self
-
-
-class MailSettings(BaseModel):
-    """Outgoing email over SMTP."""
-
-    smtp_host: str = "127.0.0.1"
-    smtp_port: int = 8441
-    username: str | None = None
-    password: SecretStr | None = None
-    tls: MailSecurity = Field(
-        default=MailSecurity.NONE,
-        description="`starttls` (port 587) and `implicit` (port 465) never use clear text.",
-    )
-    sender: str = "billing@perdure.example"
-    templates_folder: str = Field(default="", description="Folder of your own templates of mails.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_old_name(cls, given: Any) -> Any:
-        old = given.get("is_tls") if isinstance(given, dict) else None
-        if old not in {None, ""}:
-            raise ValueError("MAIL__IS_TLS is now MAIL__TLS: none, starttls or implicit")
-        return given
-
-    @model_validator(mode="after")
-    def _refuse_credentials_in_clear(self) -> Self:
-        is_secret = bool(self.username) or bool(self.password)
-        if is_secret and self.tls is MailSecurity.NONE and not _is_loopback(self.smtp_host):
-            raise ValueError(
-                "MAIL__USERNAME and MAIL__PASSWORD need MAIL__TLS=starttls or implicit"
-            )
         return self
 
 
@@ -276,7 +236,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_links_in_clear(self) -> Self:
         address = urlsplit(self.public_url)
-        is_private = address.scheme == "https" or _is_loopback(address.hostname or "")
+        is_private = address.scheme == "https" or is_loopback(address.hostname or "")
         if self.agents.is_mailing_approvals and not is_private:
             raise ValueError("AGENTS__IS_MAILING_APPROVALS needs a PUBLIC_URL with https")
         return self
@@ -293,10 +253,3 @@ class ServingSettings(Settings):
                 "and must not be the secret of the sandbox, which is public"
             )
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -4,12 +4,13 @@ from contextlib import suppress
 
 from temporalio.client import Client
 
+from adapters.email.settings import MailSecurity
 from adapters.health import ModelsHealth, Probe, ping_chroma, ping_smtp
 from adapters.status_server import Page, Pages
 from adapters.stripe.client import StripeHealth
 from api.routes.health import DATABASE
 from api.worker_metrics import count_workers
-from config import MailSecurity, Settings
+from config import Settings
 from database.agents.agent_runs import AgentRunRepository
 from database.open_work import ping
 from database.parked_steps import count_parked

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from adapters.email.settings import MailSettings
 from adapters.llm.providers import PROVIDERS
-from config import MailSettings
 from stack.data_dir import Secrets
 from stack.ports import HOST, Ports
 

@@ -23,6 +23,7 @@ from temporalio.testing import WorkflowEnvironment
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+from adapters.email.settings import MailSettings
 from adapters.llm.providers.settings import LLMSettings
 from adapters.temporal.search_attributes import register
 from adapters.tls import trusted
@@ -34,7 +35,6 @@ from config import (
     AuthSettings,
     DocumentSettings,
     EgressSettings,
-    MailSettings,
     Settings,
     StripeSettings,
     WorkerSettings,

@@ -14,6 +14,7 @@ from domain.errors import InvalidInputError
 # The most frequent passwords of known breaches, in lower case.
 _COMMON = frozenset(FREQUENCY_LISTS["passwords"])
 _FEWEST_CHARACTERS = 4
+_ADDED = "0123456789!?."
 _HASHER = PasswordHasher()
 _DUMMY_HASH = _HASHER.hash("no account has this password")
 
@@ -56,11 +57,11 @@ def check_password(password: str, email: str) -> None:
     Raises:
         InvalidInputError: The password is too common (`password_too_common`).
     """
-    plain = password.lower()
-    # Reason: who adds a year or an exclamation mark to a common password is guessed as well.
-    stem = plain.rstrip("0123456789!?.")
+    plain, own_name = password.lower(), email.lower().partition("@")[0]
+    # Reason: who adds a year or an exclamation mark to a word that is guessed is guessed as well.
+    stem = plain.rstrip(_ADDED)
     is_common = not {plain, stem}.isdisjoint(_COMMON) or len(set(plain)) < _FEWEST_CHARACTERS
-    if is_common or plain in email.lower() or (stem and stem == email.lower().partition("@")[0]):
+    if is_common or plain in email.lower() or stem == own_name.rstrip(_ADDED):
         raise InvalidInputError(
             "the password is too common, or is part of the email address",
             "password_too_common",

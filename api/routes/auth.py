@@ -30,6 +30,7 @@ from api.schemas.accounts import (
 )
 from config import Settings
 from database.accounts.login_sessions import LoginSessionRepository
+from database.accounts.passwords import PasswordRepository
 from database.accounts.users import UserRepository
 from database.session import Sessions
 from domain.errors import ForbiddenError, UnauthorizedError
@@ -78,7 +79,7 @@ async def _log_in(
     if user.password_hash and needs_rehash(user.password_hash):
         user.password_hash = await hash_password(form.password)
         async with sessions.begin() as session:
-            await UserRepository(session).set_password(user.user_id, user.password_hash)
+            await PasswordRepository(session).set(user.user_id, user.password_hash)
     await throttle.remember(form.username, address, now)
     return await log_ins.open(user)
 
@@ -153,5 +154,5 @@ async def change_password(body: ChangePasswordIn, caller: CallerDep, sessions: S
     check_password(body.new, user.email)
     changed = await hash_password(body.new)
     async with sessions.begin() as session:
-        await UserRepository(session).set_password(user.user_id, changed)
+        await PasswordRepository(session).set(user.user_id, changed)
         await LoginSessionRepository(session).revoke(user.user_id, but=caller.login_session_id)

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 
+from adapters.email.settings import MailSecurity
 from adapters.embeddings import open_embedder
 from adapters.health import ping_chroma, ping_smtp
 from adapters.stripe.client import StripeHealth, open_client
@@ -33,7 +34,7 @@ from commands.doctor.usage import check_meter_events
 from commands.doctor.webhook_endpoints import check_webhook_endpoints
 from commands.stripe.checks import check_endpoint, check_portal
 from commands.targets import Target
-from config import MailSecurity, Settings
+from config import Settings
 from database.session import make_engine
 from domain.errors import ApplicationError, UnavailableError
 from workflows.search_attributes import NAMES

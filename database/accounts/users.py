@@ -29,16 +29,10 @@ class UserRepository:
         """Return a user, unless this session of theirs was revoked; None is no session at all."""
         if login_session_id is None:
             return await self.get(user_id)
-        statement = (
-            select(User)
-            .join(LoginSession, LoginSession.user_id == User.user_id)
-            .where(
-                User.user_id == user_id,
-                LoginSession.login_session_id == login_session_id,
-                LoginSession.revoked_at.is_(None),
-            )
-        )
-        return await self._session.scalar(statement)
+        is_theirs = LoginSession.login_session_id == login_session_id
+        statement = select(User).join(LoginSession, LoginSession.user_id == User.user_id)
+        statement = statement.where(User.user_id == user_id, is_theirs)
+        return await self._session.scalar(statement.where(LoginSession.revoked_at.is_(None)))
 
     async def get_by_email(self, email: str) -> User | None:
         """Return the user with this email address, regardless of case, or None."""
@@ -92,13 +86,7 @@ class UserRepository:
     async def set_locale(self, user_id: UUID, locale: str | None) -> None:
         """Store the language of a user's mails."""
         await self._session.execute(
-            update(User).where(User.user_id == user_id).values(locale=locale),
-        )
-
-    async def set_password(self, user_id: UUID, password_hash: str) -> None:
-        """Store the hash of a user's password."""
-        await self._session.execute(
-            update(User).where(User.user_id == user_id).values(password_hash=password_hash),
+            update(User).where(User.user_id == user_id).values(locale=locale)
         )
 
     async def lock(self, user_id: UUID) -> None:

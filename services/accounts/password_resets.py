@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from database.accounts.login_attempts import LoginAttemptRepository
 from database.accounts.login_sessions import LoginSessionRepository
 from database.accounts.models import User
-from database.accounts.password_resets import PasswordResetRepository
+from database.accounts.passwords import PasswordRepository
 from database.accounts.users import UserRepository
 from database.notifications.due_mails import add_due_mail
 from database.session import Sessions
@@ -51,7 +51,7 @@ class PasswordResets:
             GoneError: The link is unknown, was used or has expired (`link_expired`).
         """
         async with self._sessions() as session:
-            user = await PasswordResetRepository(session).owner(digest(token), datetime.now(UTC))
+            user = await PasswordRepository(session).owner(digest(token), datetime.now(UTC))
         if user is None:
             raise _expired()
         return user
@@ -63,10 +63,10 @@ class PasswordResets:
             GoneError: The link is unknown, was used or has expired (`link_expired`).
         """
         async with self._sessions.begin() as session:
-            user_id = await PasswordResetRepository(session).use(digest(token), datetime.now(UTC))
+            user_id = await PasswordRepository(session).use(digest(token), datetime.now(UTC))
             if user_id is None:
                 raise _expired()
-            await UserRepository(session).set_password(user_id, password_hash)
+            await PasswordRepository(session).set(user_id, password_hash)
             await LoginSessionRepository(session).revoke(user_id)
         return user_id
 

@@ -10,7 +10,7 @@ import structlog
 
 from adapters.email.mailer import Mailer
 from adapters.email.rendering import MailTemplates
-from database.accounts.password_resets import PasswordResetRepository
+from database.accounts.passwords import PasswordRepository
 from database.accounts.users import UserRepository
 from database.notifications.approval_links import ApprovalLinkRepository
 from database.notifications.due_mails import DueMailRepository, add_due_mails
@@ -174,7 +174,7 @@ class MailSender:
         self._chores_done_at = now
         async with self._sessions.begin() as session:
             await ApprovalLinkRepository(session).delete_old(LINKS_KEPT_FOR)
-            await PasswordResetRepository(session).delete_old(LINKS_KEPT_FOR)
+            await PasswordRepository(session).delete_old(LINKS_KEPT_FOR)
             cards = await expiring_cards(session, datetime.now(UTC).date(), EXPIRY_NOTICE)
             await add_due_mails(session, [_mail_about(card) for card in cards])
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from database.accounts.password_resets import PasswordResetRepository
+from database.accounts.passwords import PasswordRepository
 from database.notifications.models import DueMail
 from database.session import Sessions
 from domain.accounts.credentials import digest, make_link_token
@@ -28,7 +28,7 @@ class PasswordMails:
         """Return what a mail says, and store a new link of its recipient."""
         token, expires_at = make_link_token(), datetime.now(UTC) + TTL
         async with self._sessions.begin() as session:
-            resets = PasswordResetRepository(session)
-            await resets.add(mail.user_id, digest(token), expires_at)
+            resets = PasswordRepository(session)
+            await resets.add_link(mail.user_id, digest(token), expires_at)
         link = self._page.replace(PLACE_OF_TOKEN, token)
         return {"link": link, "expires_at": expires_at.isoformat()}

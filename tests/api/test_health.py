@@ -13,11 +13,12 @@ from pydantic import SecretStr
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from adapters.email.settings import MailSettings
 from adapters.health import ModelsHealth, ping_chroma, ping_smtp, run_probes
 from adapters.llm.providers.settings import LLMSettings
 from api.app import build_app
 from api.readiness import FAILURE_CACHE_SECONDS
-from config import MailSettings, Settings, StripeSettings
+from config import Settings, StripeSettings
 from database.session import Sessions, make_engine, make_sessions
 from domain.errors import ProviderRejectedError, UnavailableError
 from tests.api.support import eventually, send_event, served, stripe_event

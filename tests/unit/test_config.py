@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from adapters.email.settings import MailSettings
 from adapters.llm.providers.settings import LLMSettings
 from config import (
     AgentSettings,
     DocumentSettings,
     EmbeddingsSettings,
-    MailSettings,
     ServingSettings,
     Settings,
     StripeSettings,

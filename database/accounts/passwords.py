@@ -1,4 +1,4 @@
-"""Repository of the links by which users set new passwords; the caller owns the transaction."""
+"""Repository of passwords, and of links by which they are set anew; the caller commits."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -9,13 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.accounts.models import PasswordReset, User
 
 
-class PasswordResetRepository:
-    """Reads and writes `password_resets` within one session."""
+class PasswordRepository:
+    """Writes the passwords of users, and reads and writes `password_resets`, in one session."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
-    async def add(self, user_id: UUID, token_sha256: str, expires_at: datetime) -> None:
+    async def set(self, user_id: UUID, password_hash: str) -> None:
+        """Store the hash of a user's password."""
+        await self._session.execute(
+            update(User).where(User.user_id == user_id).values(password_hash=password_hash),
+        )
+
+    async def add_link(self, user_id: UUID, token_sha256: str, expires_at: datetime) -> None:
         """Store a new link of a user."""
         self._session.add(
             PasswordReset(user_id=user_id, token_sha256=token_sha256, expires_at=expires_at)
