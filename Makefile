@@ -12,6 +12,10 @@ DJSTRIPE := .venv-djstripe
 DJSTRIPE_LOCK := tests/clients/djstripe/requirements.lock
 DBOS := .venv-dbos
 DBOS_LOCK := tests/bench/neighbours/dbos_runs/requirements.lock
+AGENTDOJO := .venv-agentdojo
+AGENTDOJO_LOCK := tests/clients/agentdojo/requirements.lock
+# `all` plays as many attacks as there is time for.
+ATTACKS ?= sample
 # Makes the virtual environment of a target ENVIRONMENT/.installed from the lock that it depends on.
 define install-apart
 	@echo "Installing $(@D) from $<"
@@ -43,7 +47,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install up demo openapi test test-sandbox soak campaign mutants cover check format lint types imports rules containers \
-	stripe-cli bench campaign-models dj-stripe better-auth standard-webhooks lock recording sizes
+	stripe-cli bench campaign-models dj-stripe better-auth standard-webhooks agentdojo lock recording sizes
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -100,6 +104,12 @@ campaign-models: $(STAMP) ## play agents against all that models answer, 20 minu
 
 mutants: $(STAMP) ## put mended faults back one by one: does the campaign see them? (ARGS=name)
 	@$(BIN)/python -m tests.campaign.mutants $(ARGS)
+
+agentdojo: $(STAMP) $(AGENTDOJO)/.installed ## play AgentDojo's attacks with a model that obeys, a few minutes (ATTACKS=all: 20 minutes)
+	@$(BIN)/python -m pytest -q -m client $(LIMIT) tests/api/agents/test_tool_attacks.py -k $(ATTACKS) $(ARGS)
+
+$(AGENTDOJO)/.installed: $(AGENTDOJO_LOCK) | $(STAMP)
+	$(install-apart)
 
 # Reason: CPython 3.11 loses lines after an exception leaves an awaited task.
 cover: $(STAMP) ## run the tests and hold them to the coverage goals (Python 3.12 or newer)
@@ -212,3 +222,5 @@ lock: ## compile the locks (needs uv)
 		--no-header --no-annotate --python-version 3.11 --output-file $(DJSTRIPE_LOCK) --quiet
 	uv pip compile $(dir $(DBOS_LOCK))requirements.in --universal --generate-hashes \
 		--no-header --no-annotate --python-version 3.11 --output-file $(DBOS_LOCK) --quiet
+	uv pip compile $(dir $(AGENTDOJO_LOCK))requirements.in --universal --generate-hashes \
+		--no-header --no-annotate --python-version 3.11 --output-file $(AGENTDOJO_LOCK) --quiet

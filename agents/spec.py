@@ -61,7 +61,7 @@ class AgentSpec(BaseModel):
     difficulty: Difficulty = Difficulty.LARGE
     tools: tuple[str, ...] = ()
     passage_count: int = Field(default=4, ge=0, le=50)
-    max_step_count: int = Field(default=12, ge=1, le=100)
+    max_step_count: int = Field(default=12, ge=1, le=1_000)
     max_answer_tokens: int = Field(default=1_024, ge=16)
     context_tokens: int = Field(default=16_000, ge=1_000)
     history_count: int = Field(default=40, ge=1, le=500)

@@ -168,6 +168,10 @@ class Model:
         body = {"items": [item | {"match": match} for item in items]}
         answered(self._http.post("/_sandbox/script", json=body))
 
+    def reset(self) -> None:
+        """Forget all replies and calls."""
+        answered(self._http.post("/_sandbox/reset"))
+
     def calls(self, match: str) -> list[Document]:
         """Return the calls of models whose request contains a text, oldest first."""
         items = answered(self._http.get("/_sandbox/requests"))["items"]

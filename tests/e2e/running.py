@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,6 +45,18 @@ def wait_for(
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.1)
     return found
+
+
+def copy_product(folder: Path) -> Path:
+    """Copy the product into a folder, to which a test can add files, and return its new place."""
+    project = folder / "project"
+    unwanted = shutil.ignore_patterns("__pycache__")
+    packages = {path.parent.name for path in PROJECT.glob("*/__init__.py")} - {"tests"}
+    for name in packages | {"migrations"}:
+        shutil.copytree(PROJECT / name, project / name, ignore=unwanted)
+    for path in (*PROJECT.glob("*.py"), PROJECT / "alembic.ini"):
+        shutil.copy(path, project)
+    return project
 
 
 class RunningStack:

@@ -1,6 +1,5 @@
 """`up --reload`: who adds an agent sees it without a new start, and what runs goes on."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from tests.conftest import open_folder
 from tests.e2e.client import World
-from tests.e2e.running import PROJECT, RunningStack, wait_for
+from tests.e2e.running import RunningStack, copy_product, wait_for
 
 SPEC = """
 description = "Answers in one sentence, from the customer's documents."
@@ -27,14 +26,7 @@ approval_ttl = "4h"
 def copied() -> Iterator[Path]:
     """Copy the product into a folder that PostgreSQL's user can reach."""
     with open_folder() as folder:
-        project = folder / "project"
-        unwanted = shutil.ignore_patterns("__pycache__")
-        packages = {path.parent.name for path in PROJECT.glob("*/__init__.py")} - {"tests"}
-        for name in packages | {"migrations"}:
-            shutil.copytree(PROJECT / name, project / name, ignore=unwanted)
-        for path in (*PROJECT.glob("*.py"), PROJECT / "alembic.ini"):
-            shutil.copy(path, project)
-        yield project
+        yield copy_product(folder)
 
 
 @pytest.fixture

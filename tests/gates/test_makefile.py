@@ -130,9 +130,10 @@ def test_others_clients_are_pinned() -> None:
     webhooks = json.loads((clients / "standard_webhooks" / "package.json").read_text())
     versions += webhooks["dependencies"].values()
     assert [version for version in versions if not re.fullmatch(r"\d+\.\d+\.\d+", version)] == []
-    required = (clients / "djstripe" / "requirements.in").read_text().split()
-    locked = (clients / "djstripe" / "requirements.lock").read_text()
-    assert all(f"{name} \\\n    --hash=sha256:" in locked for name in required)
+    for client in ("agentdojo", "djstripe"):
+        required = (clients / client / "requirements.in").read_text().split()
+        locked = (clients / client / "requirements.lock").read_text()
+        assert all(f"{name} \\\n    --hash=sha256:" in locked for name in required)
 
 
 def test_a_dclint_that_overlooks_the_planted_file_is_noticed(

@@ -49,6 +49,8 @@ class TeamApi:
     """Makes orders, and tells of them."""
 
     is_idempotent: bool = False
+    # How long an order takes before it is made, and again before it is told.
+    pause_seconds: float = 0.0
     orders: list[dict[str, Any]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     manners: deque[str] = field(default_factory=deque)
@@ -78,7 +80,9 @@ class TeamApi:
         manner = self.manners.popleft() if self.manners else "ok"
         if manner in MANNERS:
             has_effect, status = MANNERS[manner]
+            await asyncio.sleep(self.pause_seconds)
             made = self.order(request) if has_effect else {"detail": manner}
+            await asyncio.sleep(self.pause_seconds)
             if status is not None:
                 await answer(writer, status, made, {"Location": "/contacts/1"})
             return

@@ -1,9 +1,9 @@
 """What a model gets to read: never too much, never a call without its result."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from domain.agents.context import CUT_MARK, NumberedPassage, PromptSources, assemble_prompt, group
@@ -85,11 +85,8 @@ def unanswered(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     return [each[0] for each in groups[(said[-1] if said else -1) + 1 :]]
 
 
-@given(SOURCES, st.integers(0, 400))
-def test_it_never_exceeds_the_limit_and_holds_what_nobody_has_answered(
-    sources: PromptSources,
-    limit: int,
-) -> None:
+def check_limit(sources: PromptSources, limit: int) -> None:
+    """Check that a prompt is within its limit and has what nobody has answered, or is refused."""
     frame = TOKENS_PER_MESSAGE + estimate_tokens(sources.system)
     users = [message for message in sources.messages if message.role is Role.USER]
     newest = group(sources.messages)[-1]
@@ -110,13 +107,61 @@ def test_it_never_exceeds_the_limit_and_holds_what_nobody_has_answered(
     assert seen.dropped_message_count == len(sources.messages) - len(rest)
 
 
-@given(SOURCES, st.integers(0, 400))
-def test_calls_and_results_are_never_parted(sources: PromptSources, limit: int) -> None:
+def check_calls(sources: PromptSources, limit: int) -> None:
+    """Check that no call of a tool is parted from its result."""
     try:
         seen = assemble_prompt(sources, limit)
     except InvalidInputError:
         return
     assert open_ends(seen.messages) == set()
+
+
+def numbered(messages: Sequence[ChatMessage]) -> tuple[ChatMessage, ...]:
+    """Return messages that can be told from each other by their texts."""
+    return tuple(
+        message.model_copy(update={"content": f"{number} {message.content}"})
+        for number, message in enumerate(messages)
+    )
+
+
+def check_priorities(sources: PromptSources, limit: int) -> None:
+    """Check that messages go before passages, newer ones before older ones, by what is left out."""
+    sources = sources.model_copy(update={"messages": numbered(sources.messages)})
+    try:
+        seen = assemble_prompt(sources, limit)
+    except InvalidInputError:
+        return
+    alone = assemble_prompt(sources.model_copy(update={"passages": ()}), limit)
+    assert alone.messages[1:] == seen.messages[1:], "no passage takes the place of a message"
+    groups = group(sources.messages)
+    kept = {message.content for message in seen.messages[1:]}
+    pinned = {message.content for message in unanswered(sources.messages)}
+    users = [each[0].content for each in groups if each[0].role is Role.USER]
+    others = [each[0] for each in groups if each[0].content not in {*pinned, users[-1]}]
+    is_kept = [message.content in kept for message in others]
+    assert is_kept == sorted(is_kept), "an older message stays only if all newer ones do"
+    left = [passage for passage in sources.passages if passage.number not in seen.passage_numbers]
+    room = limit - size_of(seen.messages) - len(sources.passages)  # each is rounded up
+    assert all(estimate_tokens(f"\n\n{passage.text}") > room for passage in left)
+
+
+CHECKS = (check_limit, check_calls, check_priorities)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@given(sources=SOURCES, limit=st.integers(0, 400))
+def test_a_prompt_keeps_its_limit_its_calls_and_its_priorities(
+    check: Callable[[PromptSources, int], None], sources: PromptSources, limit: int
+) -> None:
+    check(sources, limit)
+
+
+@pytest.mark.soak
+@settings(max_examples=10_000, deadline=None)
+@given(sources=SOURCES, limit=st.integers(0, 400))
+def test_ten_thousand_prompts(sources: PromptSources, limit: int) -> None:
+    for check in CHECKS:
+        check(sources, limit)
 
 
 @given(conversations())

@@ -1,0 +1,1 @@
+"""AgentDojo in a virtual environment of its own: exports its attacks as data."""
