@@ -22,10 +22,10 @@ from api.openapi.problems import (
 )
 from api.schemas.accounts import (
     ChangePasswordIn,
+    CreateTokenIn,
     LogOutIn,
     NewPasswordIn,
     PasswordResetIn,
-    TokenForm,
     TokenOut,
 )
 from config import Settings
@@ -44,7 +44,7 @@ router = ApiRouter(prefix="/auth", tags=["auth"])
 
 @router.post("/token", responses=problems(WRONG_PASSWORD, REFRESH_REFUSED, TOO_MANY_LOG_INS))
 async def create_token(
-    form: Annotated[TokenForm, Form()],
+    form: Annotated[CreateTokenIn, Form()],
     request: Request,
     sessions: SessionsDep,
     settings: SettingsDep,
@@ -61,26 +61,27 @@ async def create_token(
     ttl = timedelta(seconds=settings.auth.refresh_ttl_seconds)
     log_ins = LoginSessions(sessions, ttl)
     if form.grant_type == "refresh_token":
-        return _issue(await log_ins.refresh(form.refresh_token), settings)
+        return _issue(await log_ins.refresh(form.refresh_token or ""), settings)
     address = client_address(request, settings.api.trusted_proxies)
     return _issue(await _log_in(log_ins, sessions, form, address), settings)
 
 
 async def _log_in(
-    log_ins: LoginSessions, sessions: Sessions, form: TokenForm, address: str
+    log_ins: LoginSessions, sessions: Sessions, form: CreateTokenIn, address: str
 ) -> OpenSession:
     throttle, now = LoginThrottle(sessions), datetime.now(UTC)
-    await throttle.admit(form.username, address, now)
+    email, password = (form.username or "").strip(), form.password or ""
+    await throttle.admit(email, address, now)
     async with sessions() as session:
-        user = await UserRepository(session).get_by_email(form.username.strip())
-    is_match = await verify_password(user.password_hash if user else None, form.password)
+        user = await UserRepository(session).get_by_email(email)
+    is_match = await verify_password(user.password_hash if user else None, password)
     if user is None or not is_match or not user.is_active:
         raise UnauthorizedError("the email address or the password is wrong", "invalid_credentials")
     if user.password_hash and needs_rehash(user.password_hash):
-        user.password_hash = await hash_password(form.password)
+        user.password_hash = await hash_password(password)
         async with sessions.begin() as session:
             await PasswordRepository(session).set(user.user_id, user.password_hash)
-    await throttle.remember(form.username, address, now)
+    await throttle.remember(email, address, now)
     return await log_ins.open(user)
 
 
@@ -110,7 +111,7 @@ async def end_login_session(body: LogOutIn, caller: CallerDep, sessions: Session
 
 
 @router.post("/password-reset", status_code=202)
-async def request_password_reset(
+async def start_password_reset(
     body: PasswordResetIn, sessions: SessionsDep, settings: SettingsDep
 ) -> None:
     """Ask for a mail with a link to set a new password. The answer is always the same.

@@ -140,17 +140,32 @@ class NewPasswordIn(Input):
         },
     )
 
-    token: str = Field(min_length=20, max_length=200)
+    token: str = Field(min_length=1, max_length=200)
     password: Password
 
 
-class TokenForm(BaseModel):
+class CreateTokenIn(BaseModel):
     """The form of OAuth2 for the grants `password` and `refresh_token`."""
 
     grant_type: Literal["password", "refresh_token"] = "password"
-    username: str = Field(default="", description="With `password`: the email address.")
-    password: str = Field(default="", json_schema_extra={"format": "password"})
-    refresh_token: str = Field(default="", description="With `refresh_token`: the token.")
+    username: str | None = Field(
+        default=None, max_length=320, description="With `password`: the email address."
+    )
+    password: str | None = Field(
+        default=None, max_length=256, json_schema_extra={"format": "password"}
+    )
+    refresh_token: str | None = Field(
+        default=None, max_length=200, description="With `refresh_token`: the token."
+    )
+
+    @model_validator(mode="after")
+    def _has_credentials(self) -> Self:
+        is_password = self.grant_type == "password"
+        needed = (self.username, self.password) if is_password else (self.refresh_token,)
+        if None in needed:
+            names = "username and password" if is_password else "refresh_token"
+            raise ValueError(f"{names} must be sent")
+        return self
 
 
 class TokenOut(Output):

@@ -93,7 +93,8 @@ class RefreshToken(Base):
 
     __tablename__ = "refresh_tokens"
 
-    token_sha256: Mapped[str] = mapped_column(primary_key=True)
+    refresh_token_id: Mapped[UUID] = id_column()
+    token_sha256: Mapped[str] = mapped_column(unique=True)
     login_session_id: Mapped[UUID] = mapped_column(
         ForeignKey("login_sessions.login_session_id", ondelete="CASCADE"), index=True
     )
@@ -124,7 +125,8 @@ class LoginAttempts(Base):
 
     __tablename__ = "login_attempts"
 
-    key_sha256: Mapped[str] = mapped_column(primary_key=True)
+    login_attempt_id: Mapped[UUID] = id_column()
+    key_sha256: Mapped[str] = mapped_column(unique=True)
     window_start: Mapped[datetime] = mapped_column(index=True)
     attempt_count: Mapped[int]
 
@@ -134,7 +136,8 @@ class KnownAddress(Base):
 
     __tablename__ = "known_addresses"
 
-    key_sha256: Mapped[str] = mapped_column(primary_key=True)
+    known_address_id: Mapped[UUID] = id_column()
+    key_sha256: Mapped[str] = mapped_column(unique=True)
     last_login_at: Mapped[datetime]
 
 

@@ -42,6 +42,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "refresh_tokens",
+        sa.Column(
+            "refresh_token_id",
+            sa.Uuid(),
+            server_default=sa.text("gen_random_uuid()"),
+            nullable=False,
+        ),
         sa.Column("token_sha256", sa.String(), nullable=False),
         sa.Column("login_session_id", sa.Uuid(), nullable=False),
         sa.Column("parent_sha256", sa.String(), nullable=True),
@@ -59,7 +65,8 @@ def upgrade() -> None:
             name="fk_refresh_tokens_login_session_id_login_sessions",
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("token_sha256", name="pk_refresh_tokens"),
+        sa.PrimaryKeyConstraint("refresh_token_id", name="pk_refresh_tokens"),
+        sa.UniqueConstraint("token_sha256", name="uq_refresh_tokens_token_sha256"),
     )
     op.create_index("ix_refresh_tokens_login_session_id", "refresh_tokens", ["login_session_id"])
 
@@ -94,17 +101,31 @@ def upgrade() -> None:
         op.create_index(f"ix_password_resets_{column}", "password_resets", [column])
     op.create_table(
         "login_attempts",
+        sa.Column(
+            "login_attempt_id",
+            sa.Uuid(),
+            server_default=sa.text("gen_random_uuid()"),
+            nullable=False,
+        ),
         sa.Column("key_sha256", sa.String(), nullable=False),
         sa.Column("window_start", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("attempt_count", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("key_sha256", name="pk_login_attempts"),
+        sa.Column("attempt_count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("login_attempt_id", name="pk_login_attempts"),
+        sa.UniqueConstraint("key_sha256", name="uq_login_attempts_key_sha256"),
     )
     op.create_index("ix_login_attempts_window_start", "login_attempts", ["window_start"])
     op.create_table(
         "known_addresses",
+        sa.Column(
+            "known_address_id",
+            sa.Uuid(),
+            server_default=sa.text("gen_random_uuid()"),
+            nullable=False,
+        ),
         sa.Column("key_sha256", sa.String(), nullable=False),
         sa.Column("last_login_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("key_sha256", name="pk_known_addresses"),
+        sa.PrimaryKeyConstraint("known_address_id", name="pk_known_addresses"),
+        sa.UniqueConstraint("key_sha256", name="uq_known_addresses_key_sha256"),
     )
     with op.get_context().autocommit_block():
         op.create_index(

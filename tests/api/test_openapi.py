@@ -222,8 +222,8 @@ def test_fields_with_defaults_are_optional() -> None:
         ("NewUser", {"email"}),
         ("NewRefund", {"reason"}),
         ("PlanListOut", {"items"}),
-        ("CreateTokenIn", {"username", "password"}),
-        ("TokenOut", {"access_token", "expires_in"}),
+        ("CreateTokenIn", set()),
+        ("TokenOut", {"access_token", "expires_in", "refresh_token"}),
     ],
 )
 def test_required_fields(schema: str, required: set[str]) -> None:

@@ -43,7 +43,7 @@ async def mails(sessions: Sessions, email: str) -> list[DueMail]:
         found = await session.scalars(
             select(DueMail)
             .join(User, User.user_id == DueMail.user_id)
-            .where(User.email == email, DueMail.mail_kind == MailKind.PASSWORD_RESET)
+            .where(User.email == email.lower(), DueMail.mail_kind == MailKind.PASSWORD_RESET)
         )
         return list(found)
 
