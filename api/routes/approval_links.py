@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, cast
 
-from fastapi import Depends, Form, Request
+from fastapi import Depends, Form, Path, Request
 from fastapi.responses import HTMLResponse
 from structlog.contextvars import bind_contextvars
 
@@ -41,6 +41,7 @@ from services.agents.approval_links import OpenedLink, open_link
 
 router = ApiRouter(prefix="/approval-links", tags=["approvals"], route_class=PageRoute)
 
+TokenPath = Annotated[str, Path(max_length=5_000)]
 _REFUSALS = (no_such("approval link"), LINK_EXPIRED, APPROVER_REQUIRED)
 
 
@@ -56,7 +57,7 @@ async def find_link(sessions: Sessions, token: str) -> OpenedLink:
 
 async def get_link(
     request: Request,
-    token: str,
+    token: TokenPath,
     sessions: SessionsDep,
 ) -> OpenedLink:
     """Return the link in the path, or refuse the request if it cannot decide any more."""
@@ -93,7 +94,7 @@ async def get_approval_link(opened: LinkDep, request: Request) -> HTMLResponse:
 )
 async def decide_approval_link(
     body: Annotated[LinkDecisionIn, Form()],
-    token: str,
+    token: TokenPath,
     opened: LinkDep,
     request: Request,
     sessions: SessionsDep,

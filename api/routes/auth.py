@@ -18,6 +18,7 @@ from api.openapi.problems import (
     TOO_MANY_LOG_INS,
     WRONG_PASSWORD,
     WRONG_PRESENT_PASSWORD,
+    invalid,
     problems,
 )
 from api.schemas.accounts import (
@@ -42,7 +43,15 @@ log = structlog.get_logger(__name__)
 router = ApiRouter(prefix="/auth", tags=["auth"])
 
 
-@router.post("/token", responses=problems(WRONG_PASSWORD, REFRESH_REFUSED, TOO_MANY_LOG_INS))
+@router.post(
+    "/token",
+    responses=problems(
+        WRONG_PASSWORD,
+        REFRESH_REFUSED,
+        invalid(("body", "username and password must be sent")),
+        TOO_MANY_LOG_INS,
+    ),
+)
 async def create_token(
     form: Annotated[CreateTokenIn, Form()],
     request: Request,
