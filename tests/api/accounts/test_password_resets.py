@@ -27,7 +27,7 @@ NEW = "four unrelated quiet rivers"
 PAGE = "https://app.example/password#token={token}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def http(
     app: FastAPI, settings: Settings, sessions: Sessions
 ) -> AsyncIterator[httpx.AsyncClient]:
