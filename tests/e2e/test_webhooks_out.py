@@ -106,7 +106,7 @@ def test_each_is_delivered_in_order_although_all_is_killed(
         return chance.choice((400, 429, 500, 503))
 
     total = resource_count * event_count
-    user_id = world.admin.post("users", email=f"{uuid4().hex}@example.com", password="x" * 12)
+    user_id = world.admin.post("users", email=f"{uuid4().hex}@example.com", password=uuid4().hex)
     with receiving(answer) as receiver, registered(world, receiver, "payment.*") as endpoint:
         began = time.monotonic()
         with ThreadPoolExecutor(max_workers=1) as pool:
