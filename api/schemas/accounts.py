@@ -140,7 +140,7 @@ class NewPasswordIn(Input):
         },
     )
 
-    token: str = Field(min_length=1, max_length=200)
+    token: Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=200)]
     password: Password
 
 
