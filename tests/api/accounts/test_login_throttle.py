@@ -2,10 +2,9 @@
 
 import asyncio
 import random
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -16,21 +15,22 @@ from fastapi import FastAPI
 from api.app import build_app
 from config import Settings
 from database.session import Sessions
-from domain.accounts.login_limits import KNOWN_LIMIT, UNKNOWN_LIMIT
+from domain.accounts.login_limits import KNOWN_LIMIT, UNKNOWN_LIMIT, WINDOW, window_of
 from services.accounts.login_throttle import LoginThrottle
 from tests.api.conftest import API, PASSWORD, problem
 from tests.conftest import Measure
 
 PROXY = "10.9.8.7"
-SECONDS_OF_A_TEST = 20
+LENGTH_OF_A_TEST = timedelta(seconds=20)
 
 
 @pytest.fixture(autouse=True)
 async def within_an_hour() -> None:
     """Wait for the next hour if it is about to begin: then all would be counted anew."""
-    left = 3_600 - time.time() % 3_600
-    if left < SECONDS_OF_A_TEST:
-        await asyncio.sleep(left)
+    now = datetime.now(UTC)
+    left = window_of(now) + WINDOW - now
+    if left < LENGTH_OF_A_TEST:
+        await asyncio.sleep(left.total_seconds())
 
 
 @pytest.fixture(scope="module")
