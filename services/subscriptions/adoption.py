@@ -1,5 +1,6 @@
 """Finds the owners of subscriptions that were made at Stripe, and adopts the subscriptions."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -32,6 +33,9 @@ from domain.subscriptions.events import adoption_event
 from domain.subscriptions.lifecycle import SubscriptionStatus
 from services.subscriptions.mailboxes import Mailboxes
 
+# Pauses between looks at a subscription that Stripe says it does not know, in seconds.
+_LOOK_PAUSES = (0.5, 1.0, 2.0)
+
 
 @dataclass(frozen=True)
 class SubscriptionAdoption:
@@ -57,7 +61,7 @@ class SubscriptionAdoption:
         Raises:
             ApplicationError: Stripe or Temporal is down.
         """
-        found = await self.found.read(stripe_subscription_id)
+        found = await self._find(stripe_subscription_id)
         decision = await self.adopt(found, stripe_event_ids) if found else None
         subscription_id = decision.subscription_id if decision else None
         async with self.sessions.begin() as session:
@@ -65,6 +69,15 @@ class SubscriptionAdoption:
                 session, stripe_event_ids, stripe_subscription_id, subscription_id
             )
         return subscription_id
+
+    async def _find(self, stripe_subscription_id: str) -> FoundSubscription | None:
+        """Read a subscription; None once Stripe has said several times that there is none."""
+        for seconds in _LOOK_PAUSES:
+            if (found := await self.found.read(stripe_subscription_id)) is not None:
+                return found
+            # Reason: an event names it, so one 404 may be wrong, and its customer may have paid.
+            await asyncio.sleep(seconds)
+        return await self.found.read(stripe_subscription_id)
 
     async def adopt(
         self,
