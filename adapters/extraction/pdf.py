@@ -35,7 +35,10 @@ def _open(body: bytes) -> PdfReader:
     except (FileNotDecryptedError, DependencyError, NotImplementedError):
         is_open = False
     if not is_open:
-        raise UnreadableError("the PDF is encrypted with a password", "document_encrypted")
+        raise UnreadableError(
+            "the PDF is encrypted, and opens with a password only or not at all",
+            "document_encrypted",
+        )
     return reader
 
 

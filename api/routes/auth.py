@@ -11,6 +11,7 @@ from api.auth.tokens import make_token
 from api.deps import CallerDep, SessionsDep, SettingsDep
 from api.http.client_address import client_address
 from api.http.routing import ApiRouter
+from api.lookup import or_404
 from api.openapi.problems import (
     COMMON_PASSWORD,
     LINK_EXPIRED,
@@ -107,13 +108,16 @@ def _issue(opened: OpenSession, settings: Settings) -> TokenOut:
 
 
 @router.post("/logout", status_code=204)
-async def end_login_session(body: LogOutIn, caller: CallerDep, sessions: SessionsDep) -> None:
+async def end_login_session(
+    caller: CallerDep, sessions: SessionsDep, body: LogOutIn | None = None
+) -> None:
     """Log out: end the session of the token that was sent, or all sessions of the user.
 
     Streams that were opened with it end within seconds. API keys are not touched.
     """
-    only = None if body.all else caller.login_session_id
-    if not body.all and only is None:
+    is_all = body is not None and body.all
+    only = None if is_all else caller.login_session_id
+    if not is_all and only is None:
         return  # an API key, or a token without a session, which expires by itself
     async with sessions.begin() as session:
         await LoginSessionRepository(session).revoke(caller.user_id, only=only)
@@ -148,18 +152,28 @@ async def confirm_password_reset(body: NewPasswordIn, sessions: SessionsDep) -> 
 
 
 @router.post(
-    "/password", status_code=204, responses=problems(WRONG_PRESENT_PASSWORD, COMMON_PASSWORD)
+    "/password",
+    status_code=204,
+    responses=problems(WRONG_PRESENT_PASSWORD, COMMON_PASSWORD, TOO_MANY_LOG_INS),
 )
-async def change_password(body: ChangePasswordIn, caller: CallerDep, sessions: SessionsDep) -> None:
+async def change_password(
+    body: ChangePasswordIn,
+    request: Request,
+    caller: CallerDep,
+    sessions: SessionsDep,
+    settings: SettingsDep,
+) -> None:
     """Change the caller's password.
 
     All other sessions end. The access token of this one ends as well: its refresh token gets the
     next one.
     """
     async with sessions() as session:
-        user = await UserRepository(session).get(caller.user_id)
-    password_hash = user.password_hash if user else None
-    if user is None or not await verify_password(password_hash, body.current):
+        user = or_404(await UserRepository(session).get(caller.user_id), "user")
+    # Reason: whoever has a stolen token could guess the password here as well.
+    address = client_address(request, settings.api.trusted_proxies)
+    await LoginThrottle(sessions).admit(user.email, address, datetime.now(UTC))
+    if not await verify_password(user.password_hash, body.current):
         raise ForbiddenError("the present password is wrong", "wrong_password")
     check_password(body.new, user.email)
     changed = await hash_password(body.new)

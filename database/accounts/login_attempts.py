@@ -1,15 +1,18 @@
 """Repository of counted log-ins and known addresses; the caller owns the transaction."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from sqlalchemy import case, delete, select
+from sqlalchemy import ColumnElement, case, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from database.accounts.models import KnownAddress, LoginAttempts
+from database.base import Base
 
 _KEPT_FOR = timedelta(hours=2)
-# Each new row takes away a few old ones, so that the table never grows for long.
+# Each new row takes away a few old ones, so that no table grows for long.
 _PRUNED_COUNT = 10
 
 
@@ -45,8 +48,14 @@ class LoginAttemptRepository:
         )
         return await self._session.scalar(statement) is not None
 
-    async def remember(self, key_sha256: str, at: datetime) -> None:
-        """Store that somebody has logged in with this account and address."""
+    async def remember(self, key_sha256: str, at: datetime, kept_for: timedelta) -> None:
+        """Store that somebody has logged in with this account and address.
+
+        Args:
+            key_sha256: Digest of the account and the address.
+            at: When it was.
+            kept_for: How long an address is remembered; a few that are older are deleted.
+        """
         statement = insert(KnownAddress).values(key_sha256=key_sha256, last_login_at=at)
         await self._session.execute(
             statement.on_conflict_do_update(
@@ -54,11 +63,17 @@ class LoginAttemptRepository:
             )
         )
 
-    async def _prune(self, before: datetime) -> None:
-        old = (
-            select(LoginAttempts.key_sha256)
-            .where(LoginAttempts.window_start < before)
-            .limit(_PRUNED_COUNT)
-            .with_for_update(skip_locked=True)
+        await self._delete_few(
+            KnownAddress, KnownAddress.known_address_id, KnownAddress.last_login_at < at - kept_for
         )
-        await self._session.execute(delete(LoginAttempts).where(LoginAttempts.key_sha256.in_(old)))
+
+    async def _prune(self, before: datetime) -> None:
+        await self._delete_few(
+            LoginAttempts, LoginAttempts.login_attempt_id, LoginAttempts.window_start < before
+        )
+
+    async def _delete_few(
+        self, table: type[Base], key: InstrumentedAttribute[UUID], is_old: ColumnElement[bool]
+    ) -> None:
+        old = select(key).where(is_old).limit(_PRUNED_COUNT).with_for_update(skip_locked=True)
+        await self._session.execute(delete(table).where(key.in_(old)))

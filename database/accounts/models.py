@@ -138,7 +138,7 @@ class KnownAddress(Base):
 
     known_address_id: Mapped[UUID] = id_column()
     key_sha256: Mapped[str] = mapped_column(unique=True)
-    last_login_at: Mapped[datetime]
+    last_login_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class IdempotencyKey(Base):

@@ -127,6 +127,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("known_address_id", name="pk_known_addresses"),
         sa.UniqueConstraint("key_sha256", name="uq_known_addresses_key_sha256"),
     )
+    op.create_index("ix_known_addresses_last_login_at", "known_addresses", ["last_login_at"])
     with op.get_context().autocommit_block():
         op.create_index(
             "ix_users_created_at_user_id",

@@ -1,11 +1,11 @@
 """Limits how many passwords are checked for an account, without telling who has an account."""
 
-import hashlib
 import math
 from datetime import datetime
 
 from database.accounts.login_attempts import LoginAttemptRepository
 from database.session import Sessions
+from domain.accounts.credentials import digest
 from domain.accounts.login_limits import KNOWN_FOR, WINDOW, limit_of, window_of
 from domain.errors import TooManyRequestsError
 
@@ -49,9 +49,9 @@ class LoginThrottle:
     async def remember(self, email: str, address: str, at: datetime) -> None:
         """Remember that somebody has logged in to an account from an address."""
         async with self._sessions.begin() as session:
-            await LoginAttemptRepository(session).remember(_digest(email, address), at)
+            await LoginAttemptRepository(session).remember(_digest(email, address), at, KNOWN_FOR)
 
 
 def _digest(email: str, address: str = "") -> str:
     # Reason: neither addresses nor who is guessed at are to be read from the table.
-    return hashlib.sha256(f"{email.strip().lower()}\n{address}".encode()).hexdigest()
+    return digest(f"{email.strip().lower()}\n{address}")

@@ -1,6 +1,5 @@
 """Lets users who have forgotten their password set a new one, by a link in a mail."""
 
-import hashlib
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -29,7 +28,7 @@ class PasswordResets:
 
     async def request(self, email: str) -> None:
         """Store a mail with a link, if there is such an active user; at most a few in an hour."""
-        key = hashlib.sha256(f"reset\n{email.strip().lower()}".encode()).hexdigest()
+        key = digest(f"reset\n{email.strip().lower()}")
         async with self._sessions.begin() as session:
             attempts = LoginAttemptRepository(session)
             count = await attempts.count(key, window_of(datetime.now(UTC)))

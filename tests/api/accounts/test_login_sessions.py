@@ -144,6 +144,12 @@ async def test_log_out_ends_this_session_or_all(
     assert (await go_on(stranger, other.refresh)).status_code == (401 if is_all else 200)
 
 
+async def test_log_out_needs_no_body(stranger: httpx.AsyncClient, visitor: Visitor) -> None:
+    reply = await stranger.post(f"{API}/auth/logout", headers=visitor.headers)
+    assert reply.status_code == 204, reply.text
+    problem(await visitor.me(), 401, "unauthorized")
+
+
 async def test_a_ticket_ends_with_its_session(
     stranger: httpx.AsyncClient, visitor: Visitor
 ) -> None:

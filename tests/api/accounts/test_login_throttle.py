@@ -11,11 +11,13 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import func, select
 
 from api.app import build_app
 from config import Settings
+from database.accounts.models import KnownAddress
 from database.session import Sessions
-from domain.accounts.login_limits import KNOWN_LIMIT, UNKNOWN_LIMIT, WINDOW, window_of
+from domain.accounts.login_limits import KNOWN_FOR, KNOWN_LIMIT, UNKNOWN_LIMIT, WINDOW, window_of
 from services.accounts.login_throttle import LoginThrottle
 from tests.api.conftest import API, PASSWORD, problem
 from tests.conftest import Measure
@@ -126,3 +128,32 @@ async def test_a_known_address_has_a_limit_too(
     problem(last, 401, "invalid_credentials")
     problem(await log_in(proxied, email, PASSWORD, home), 429, "too_many_log_ins")
     assert (await log_in(proxied, email, PASSWORD, "203.0.113.9")).status_code == 200
+
+
+async def test_a_stolen_token_guesses_no_password(
+    proxied: httpx.AsyncClient, sessions: Sessions
+) -> None:
+    email = await sign_up(proxied)
+    token = (await log_in(proxied, email, PASSWORD, "198.51.100.7")).json()["access_token"]
+    await spend(sessions, email, UNKNOWN_LIMIT - 1)  # the log-in was the first one
+    reply = await proxied.post(
+        f"{API}/auth/password",
+        json={"current": PASSWORD, "new": "four unrelated quiet rivers"},
+        headers={"Authorization": f"Bearer {token}", "X-Forwarded-For": "203.0.113.9"},
+    )
+    problem(reply, 429, "too_many_log_ins")
+
+
+async def test_addresses_are_forgotten(sessions: Sessions) -> None:
+    now = datetime.now(UTC)
+    long_ago, throttle = now - KNOWN_FOR - timedelta(minutes=1), LoginThrottle(sessions)
+    email = f"{uuid4().hex}@example.com"
+    await throttle.remember(email, "192.0.2.1", long_ago)
+    await throttle.remember(email, "192.0.2.2", now)
+    async with sessions() as session:
+        count = await session.scalar(
+            select(func.count())
+            .select_from(KnownAddress)
+            .where(KnownAddress.last_login_at < now - KNOWN_FOR)
+        )
+    assert count == 0
